@@ -1,0 +1,1 @@
+"""Schema revisions, applied by kit.database.migrate at start."""

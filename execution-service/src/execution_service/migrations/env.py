@@ -1,0 +1,4 @@
+from execution_service.storage.tables import metadata
+from kit.database import run_migrations
+
+run_migrations(metadata)

@@ -1,0 +1,1 @@
+"""What a schedule means: no input or output, no clock, no randomness."""

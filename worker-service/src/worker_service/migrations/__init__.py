@@ -1,0 +1,1 @@
+"""Alembic revisions of worker-service's schema."""
