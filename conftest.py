@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,23 @@ def pytest_testnodedown(node: Any, error: object) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for part, why in not_covered.items():
         terminalreporter.write_line(f"NOT COVERED: {part}: {why}", red=True, bold=True)
+
+
+_failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_failed] = report.failed
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """A second try stands on nothing that the first one left: all fixtures are made anew (decision 0015)."""
+    if item.stash.get(_failed, False) and item.config.getoption("reruns", None):
+        item.session._setupstate.teardown_exact(None)
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,8 @@ from edge_house import bearer, open_http
 from engine_house import ORGANIZATION, Definitions, House, chain, fan_out, now, open_house, until
 
 from execution_service.domain.events import Pause
-from execution_service.storage import tables
+from execution_service.domain.run import RunState
+from execution_service.storage import live, tables
 from execution_service.storage.log import save_log
 from execution_service.storage.purge import begin_purge
 from kit.database import Database
@@ -110,6 +111,32 @@ async def log_to(house: House, run_id: str, *events: str) -> None:
 async def http(idle_house: House) -> AsyncIterator[httpx.AsyncClient]:
     async with open_http(idle_house) as client:
         yield client
+
+
+async def test_a_stream_ends_behind_the_lines_that_the_runs_attempts_wrote(
+    http: httpx.AsyncClient, idle_house: House
+) -> None:
+    async def act(task: dict[str, Any]) -> dict[str, Any]:
+        return {"output": {"n": 1}, "log_lines": 1}
+
+    idle_house.worker.act = act
+    run_id = await idle_house.start(chain(3))
+    async with following(http, f"{RUNS}/{run_id}/events") as stream:
+        idle_house.work()
+        while (event := await stream.next()) is not None and event.data["state"] != "SUCCESS":
+            pass
+        for n in range(3):
+            await log_to(idle_house, run_id, f"e{n}")
+        told = await stream.rest()
+    assert [line["event"] for event in told for line in event.data["items"]] == ["e0", "e1", "e2"]
+
+
+def test_lines_of_a_run_that_ended_long_ago_are_not_waited_for() -> None:
+    head = live.Head(1, RunState.SUCCESS, 1, 10_000_000, 2)
+    assert head.lacks_lines(14_999_999)
+    assert not head.lacks_lines(15_000_000)
+    assert not replace(head, lines=2).lacks_lines(10_000_000)
+    assert not replace(head, finished_at=None).lacks_lines(10_000_000)
 
 
 # --- one run ---------------------------------------------------------------------------------------------------------

@@ -405,6 +405,24 @@ async def test_a_runs_log_is_read_forwards(http: httpx.AsyncClient, idle_house: 
     assert of_another.json()["items"] == []
 
 
+async def test_who_saw_a_run_end_reads_its_last_lines(http: httpx.AsyncClient, idle_house: House) -> None:
+    async def act(task: dict[str, Any]) -> dict[str, Any]:
+        return {"output": {"n": 1}, "log_lines": 2}
+
+    idle_house.worker.act = act
+    idle_house.work()
+    run_id = await start(http, idle_house, chain(2))
+    await idle_house.finished(run_id)
+    reading = asyncio.create_task(http.get(f"{RUNS}/{run_id}/logs"))
+    said = {"organization_id": ORGANIZATION, "run_id": run_id, "attempt": 1}
+    for index in (0, 1):
+        lines = [{"at": 1, "level": "info", "event": f"{index}.{n}"} for n in (1, 2)]
+        told = said | {"task_run_id": f"{run_id}-{index}", "lines": lines}
+        await idle_house.nc.publish("engine.log", orjson.dumps(told))
+        await until(idle_house.intake.save_lines)
+    assert [each["event"] for each in (await reading).json()["items"]] == ["0.1", "0.2", "1.1", "1.2"]
+
+
 # --- steering --------------------------------------------------------------------------------------------------------
 
 

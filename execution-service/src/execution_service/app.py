@@ -27,7 +27,7 @@ from execution_service.domain.run import Failure, Run, RunFacts, RunState, TaskS
 from execution_service.engine import Engine, Item, Outcome, begin
 from execution_service.heads import Heads
 from execution_service.outside import REAL, Outside
-from execution_service.storage import history, purge
+from execution_service.storage import history, live, purge
 from execution_service.storage import runs as stored
 from execution_service.storage import waits as waits_stored
 from execution_service.storage.commit import StartKey
@@ -45,6 +45,7 @@ ENGINE_TIMEOUT_S = 10.0
 NUMBERS, NUMBERS_MOST = 20, 640
 """Run numbers that a replica takes at a time: twice as many when it needs the next ones within NUMBERS_LAST_S."""
 NUMBERS_LAST_S = 5.0
+_LOOK_S = 0.05
 
 
 @dataclass(slots=True)
@@ -475,6 +476,29 @@ def split_task_run_id(task_run_id: str) -> tuple[str, int]:
 
 
 # --- following -------------------------------------------------------------------------------------------------------
+
+
+async def read_log(
+    execution: Execution,
+    organization_id: str,
+    run_id: str,
+    *,
+    task_run_id: str | None = None,
+    cursor: str | None = None,
+    limit: int = 50,
+) -> tuple[list[dict[str, Any]], str | None]:
+    """A page of a run's log, and the cursor of the next. Lines are kept beside a run's commits, a moment later: whoever
+    saw it end finds its last ones as well. Raises NotFound, Invalid."""
+    ask, database = execution.outside.run, execution.database
+    await ask(history.read_state, database, organization_id, run_id)
+    for _ in range(int(live.LINES_COME_S / _LOOK_S)):
+        head = (await ask(live.read_heads, database, [run_id])).get(run_id)
+        if head is None or not head.lacks_lines(execution.outside.now()):
+            break
+        await asyncio.sleep(_LOOK_S)
+    return await ask(
+        history.read_log, database, organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
+    )
 
 
 async def watch_run(

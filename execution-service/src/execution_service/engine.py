@@ -557,6 +557,7 @@ def _merge(into: Changes, changes: Changes) -> None:
     into.outputs |= changes.outputs
     into.stored |= changes.stored
     into.attempts += changes.attempts
+    into.log_lines += changes.log_lines
 
 
 def _ignore(outcome: Outcome) -> None:

@@ -23,6 +23,7 @@ from execution_service.app import Execution
 from execution_service.domain.run import Run
 from execution_service.sessions import Session, Sessions
 from execution_service.storage import history, live
+from execution_service.storage.live import LINES_COME_S
 from execution_service.storage.log import read_lines
 from kit.auth import Caller
 from kit.database import is_away
@@ -119,7 +120,8 @@ class _Interest:
 class Live:
     """The followers of this replica. `alone`: no other replica commits. Lives on the event loop.
 
-    `after_end_s`: how long a stream waits for an ended run's last lines. `interest_s`: how long another replica's
+    `after_end_s`: how long a stream waits for lines of an ended run that nobody counted, as of a worker that died; for
+    those that it lacks it waits longer. `interest_s`: how long another replica's
     followers are believed to be there. `beat_s`: how often a silent stream says that it is there.
     """
 
@@ -299,7 +301,9 @@ class Live:
                 if head.state.terminal:
                     if clock() >= ends_at:
                         return
-                    ends_at = min(ends_at, clock() + self._after_end_s - self._ago_s(head.finished_at))
+                    lacks = head.lacks_lines(self._execution.outside.now())
+                    wait_s = max(self._after_end_s, LINES_COME_S) if lacks else self._after_end_s
+                    ends_at = min(ends_at, clock() + wait_s - self._ago_s(head.finished_at))
                 took = clock() - began
                 pause = min(self._beat_s, until - time.time(), ends_at - clock())
                 if not await _woken(woken, pause) and pause == self._beat_s:

@@ -205,6 +205,7 @@ def finished(said: dict[str, Any], index: int, at: int) -> Finished:
         started_at=int(said["started_at"]) if said.get("started_at") else None,
         finished_at=int(said["finished_at"]) if said.get("finished_at") else None,
         delivery=_delivery(said),
+        log_lines=max(0, min(int(said.get("log_lines") or 0), 1_000_000)),
     )
 
 

@@ -334,7 +334,7 @@ async def publish_event(
 
 
 @router.get("/workflow-runs/{run_id}/logs", response_model=LogPage)
-def read_log(
+async def read_log(
     request: Request,
     caller: MayRead,
     run_id: RunId,
@@ -342,11 +342,9 @@ def read_log(
     cursor: Annotated[str | None, Query(max_length=400)] = None,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
-    """What the run's tasks logged, in order."""
-    database = _execution(request).database
-    history.read_state(database, caller.organization_id, run_id)
-    items, next_cursor = history.read_log(
-        database, caller.organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
+    """What the run's tasks logged, in order. Of a run that ended just now the last lines are waited for."""
+    items, next_cursor = await use.read_log(
+        _execution(request), caller.organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
     )
     return _json({"items": items, "next_cursor": next_cursor})
 

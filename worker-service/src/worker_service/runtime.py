@@ -365,7 +365,8 @@ class Runtime:
             self._forget(execution)
             return
         send_lines(self._outbox, execution.lines, self.worker)
-        said = {**self._about(execution, started_at), "finished_at": finished_at, **outcome.members()}
+        said = self._about(execution, started_at)
+        said |= {"finished_at": finished_at, "log_lines": execution.lines.sent, **outcome.members()}
         self._results.report(execution.dispatch.reply, orjson.dumps(said), lambda: self._answered(execution))
 
     def _about(self, execution: Execution, started_at: int) -> dict[str, Any]:

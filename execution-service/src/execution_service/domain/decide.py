@@ -158,6 +158,7 @@ def _finished(draft: Draft, event: Finished) -> None:
         # fencing: a stale attempt's result, or one that is known already, only brings back what is outstanding
         _remind(draft, lost=False, most=REMIND_FEW)
         return
+    draft.changes.log_lines = event.log_lines
     started_at = draft.within(task.queued_at, event.started_at or task.started_at)
     ended = replace(
         task,

@@ -54,6 +54,8 @@ class Finished:
     started_at: int | None = None
     finished_at: int | None = None
     delivery: int = 1
+    log_lines: int = 0
+    """How many its worker sent."""
 
 
 @dataclass(frozen=True, slots=True)

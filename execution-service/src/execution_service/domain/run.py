@@ -211,6 +211,8 @@ class Changes:
     """Those of `jobs` whose rows change."""
     attempts: list[tuple[int, TaskRun]] = field(default_factory=list)
     """Attempts that ended without ending their task, for the history."""
+    log_lines: int = 0
+    """How many lines the attempts that ended wrote: they are kept beside the run, and come in their own time."""
 
     def __bool__(self) -> bool:
         return bool(self.head or self.tasks or self.jobs)

@@ -134,7 +134,10 @@ def _upsert(table: sa.Table, sqlite: bool, changing: tuple[str, ...] | None = No
 
 
 def _newer(name: str, value: str, least: str) -> str:
-    """What becomes of an existing row's column: the new value, but the earlier one of when the first task started."""
+    """What becomes of an existing row's column: the new value, but of when the first task started the earlier one, and
+    the sum of log lines."""
+    if name == "log_lines":
+        return f"{name} + {value}"
     if name != "first_task_at":
         return value
     # of tasks that run at once, who started first may end last
@@ -143,7 +146,7 @@ def _newer(name: str, value: str, least: str) -> str:
 
 _RUN_CHANGING = (
     "state", "version", "started_at", "finished_at", "clock", "cancel_due", "next_due_at", "failure", "first_task_at",
-    "duration", "purge_at",
+    "duration", "purge_at", "log_lines",
 )  # fmt: skip
 _JOB_CHANGING = ("state", "started_at", "finished_at")
 _TASK_CHANGING = (
@@ -203,6 +206,7 @@ def _run_row(write: RunWrite) -> tuple[Any, ...]:
         run.version + 1, facts.created_at, head.started_at, head.finished_at, head.clock, head.deadline,
         head.cancel_due, run.next_due_at(), _failure(head.failure), _first_start(write),
         None if head.finished_at is None else head.finished_at - (head.started_at or facts.created_at), write.purge_at,
+        write.changes.log_lines,
     )  # fmt: skip
 
 

@@ -12,27 +12,41 @@ from execution_service.storage.history import through
 from execution_service.storage.log import last_line
 from kit.database import Database
 
+LINES_COME_S = 5.0
+"""An ended run's last log lines are kept within so long, or the replica that had them is gone."""
 OPEN = tuple(state for state in RunState if not state.terminal)
 _RUN = tables.workflow_run.c
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """How far a run is: its version, its state and the number of its newest log line."""
+    """How far a run is: its version, its state, and the number of its newest log line."""
 
     version: int
     state: RunState
     lines: int
     finished_at: int | None
+    log_lines: int
+    """How many there must be when all are kept that its ended attempts wrote."""
+
+    def lacks_lines(self, now: int) -> bool:
+        """Whether it ended just now, and lines of it are still on their way."""
+        recent = self.finished_at is not None and now - self.finished_at < LINES_COME_S * 1_000_000
+        return recent and self.lines < self.log_lines
 
 
 def read_heads(database: Database, run_ids: Collection[str]) -> dict[str, Head]:
     """By run; what is not there (any more) is left out."""
     query = sa.select(
-        _RUN.workflow_run_id, _RUN.version, _RUN.state, last_line(_RUN.workflow_run_id), _RUN.finished_at
+        _RUN.workflow_run_id,
+        _RUN.version,
+        _RUN.state,
+        last_line(_RUN.workflow_run_id),
+        _RUN.finished_at,
+        _RUN.log_lines,
     ).where(_RUN.workflow_run_id.in_(run_ids))
     with database.read() as connection:
-        return {row[0]: Head(row[1], RunState(row[2]), row[3], row[4]) for row in connection.execute(query)}
+        return {row[0]: Head(row[1], RunState(row[2]), *row[3:]) for row in connection.execute(query)}
 
 
 def open_states(database: Database, organization_id: str) -> dict[str, str]:

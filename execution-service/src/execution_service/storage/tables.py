@@ -43,6 +43,13 @@ workflow_run = sa.Table(
     sa.Column("first_task_at", sa.BigInteger, comment="when the first attempt of any of its tasks started"),
     sa.Column("duration", sa.BigInteger, comment="from started_at to finished_at, in microseconds"),
     sa.Column("purge_at", sa.BigInteger, comment="until then an ended run is kept; null: for ever"),
+    sa.Column(
+        "log_lines",
+        sa.Integer,
+        nullable=False,
+        server_default="0",
+        comment="how many lines its ended attempts wrote; they are kept a moment later",
+    ),
     # for people's lists and statistics alone (migrations/versions/0003_history.py says which is for what): each begins
     # with the organisation, and holds all that a filter may ask for, so that rows are read only to be shown
     sa.Index(
