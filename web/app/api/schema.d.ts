@@ -866,7 +866,7 @@ export interface paths {
         };
         /**
          * Read Log
-         * @description What the run's tasks logged, in order.
+         * @description What the run's tasks logged, in order. Of a run that ended just now the last lines are waited for.
          */
         get: operations["execution_read_log_v0_workflow_runs__run_id__logs_get"];
         put?: never;
