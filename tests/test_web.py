@@ -140,10 +140,17 @@ def walk(house: Platform, chromium: Path, folder: Path, *specs: str, workers: in
     return outcomes
 
 
+_walked = pytest.StashKey[dict[str, list[str]]]()
+
+
 @pytest.fixture(scope="module")
-def walked(house: Platform, chromium: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Every file, two at a time since they mostly wait."""
-    return walk(house, chromium, tmp_path_factory.mktemp("browser"))
+def walked(
+    request: pytest.FixtureRequest, house: Platform, chromium: Path, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, list[str]]:
+    """Every file, two at a time since they mostly wait. Once: a second try walks its own file alone."""
+    if _walked not in request.config.stash:
+        request.config.stash[_walked] = walk(house, chromium, tmp_path_factory.mktemp("browser"))
+    return request.config.stash[_walked]
 
 
 @pytest.mark.browser

@@ -31,6 +31,7 @@ from execution_service.domain.events import Dispatch, Event, Finished, Tick
 from execution_service.domain.plan import Plan, compile_plan
 from execution_service.domain.run import Run, RunFacts
 from execution_service.engine import Engine, Item, Outcome, begin
+from execution_service.lines import Lines
 from execution_service.loops import BrokerWatch, Intake, Outbox, Timers
 from execution_service.outside import REAL
 from execution_service.places import Places
@@ -440,6 +441,7 @@ class House:
     timers: Timers
     watch: BrokerWatch
     intake: Intake
+    lines: Lines
     outbox: Outbox
     worker: Worker
     nc: Client
@@ -527,7 +529,8 @@ async def open_house(
     execution = Execution(database, engine, workflows, watchers, PAYLOADS)
     joins = Joins(execution)
     watch = BrokerWatch(nc, engine, database)
-    intake = Intake(nc, engine, dispatcher, database, on_logged=watchers.notify, on_refused=PAYLOADS.purge)
+    intake = Intake(nc, engine, dispatcher, database, on_refused=PAYLOADS.purge)
+    lines = Lines(nc, database, on_kept=watchers.notify)
     house = House(
         execution,
         servicer,
@@ -535,6 +538,7 @@ async def open_house(
         Timers(engine, database),
         watch,
         intake,
+        lines,
         Outbox(nc, database, 3),
         Worker(worker_nc),
         nc,
@@ -546,6 +550,9 @@ async def open_house(
     engine.start()
     await watch.run_once()
     await intake.subscribe()
+    await lines.subscribe()
+    # what another test left behind
+    await nc.jetstream().purge_stream(str(bus.LOG.name))
     house.tasks = [asyncio.create_task(dispatcher.run()), asyncio.create_task(places.run())]
     try:
         yield house

@@ -104,7 +104,7 @@ async def log_to(house: House, run_id: str, *events: str) -> None:
         "lines": [{"at": now(), "level": "info", "event": event, "fields": {}} for event in events],
     }  # fmt: skip
     await house.nc.publish("engine.log", orjson.dumps(said))
-    await until(house.intake.save_lines)
+    await until(house.lines.run_once)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from typing import Any
 import orjson
 import pytest
 import sqlalchemy as sa
-from engine_house import ORGANIZATION, Definitions, Down, House, chain, fan_out, now, open_house, until
+from engine_house import Definitions, House, chain, fan_out, now, open_house, until
 from nats.aio.msg import Msg
 from nats.js.errors import NotFoundError
 from prometheus_client import REGISTRY
@@ -16,8 +16,8 @@ from execution_service.domain.definition import Backoff, Retry
 from execution_service.domain.events import Remind
 from execution_service.engine import Item
 from execution_service.loops import BrokerWatch, Outbox, Timers, finished
-from execution_service.storage import history, tables
 from execution_service.storage import runs as stored
+from execution_service.storage import tables
 from kit import serve
 from kit.database import Database
 
@@ -110,12 +110,10 @@ async def test_a_retryable_error_and_its_details_come_through() -> None:
 async def test_messages_without_sense_change_nothing(idle_house: House) -> None:
     house = idle_house
     run_id = await house.start(chain(1))
-    for subject in (f"{house.dispatcher.reply}.started", "engine.log"):
-        for said in (b"", b"[]", b"{}", b'{"task_run_id":1}', b'{"lines":[7],"run_id":"x"}', b'{"lines":7}'):
-            await house.nc.publish(subject, said)
+    for said in (b"", b"[]", b"{}", b'{"task_run_id":1}', b'{"run_id":"x"}'):
+        await house.nc.publish(f"{house.dispatcher.reply}.started", said)
     for said in (b"", b"[]", b"{}", b'{"tasks":[1]}', b'{"tasks":[["a","b"]]}', b'{"tasks":[["a","b","c"]]}'):
         assert await ask(house, "engine.heartbeat", said) == {"cancel": []}
-    assert await house.intake.save_lines() == 0
     assert await house.state(run_id, "t0") == "QUEUED"
 
 
@@ -123,61 +121,6 @@ async def test_a_heartbeat_of_tasks_that_go_on_names_none(idle_house: House) -> 
     run_id = await idle_house.start(chain(1))
     said = orjson.dumps({"worker": "w", "tasks": [[run_id, f"{run_id}-0", 1]]})
     assert await ask(idle_house, "engine.heartbeat", said) == {"cancel": []}
-
-
-# --- log lines -------------------------------------------------------------------------------------------------------
-
-
-def lines(run_id: str, *events: str) -> bytes:
-    said = [
-        {"seq": n, "at": 1_800_000_000_000_000, "level": "info", "event": event, "fields": {"password": "x", "n": n}}
-        for n, event in enumerate(events)
-    ]
-    head = {
-        "organization_id": ORGANIZATION,
-        "run_id": run_id,
-        "task_run_id": f"{run_id}-0",
-        "attempt": 1,
-        "worker": "w",
-    }
-    return orjson.dumps(head | {"lines": said})
-
-
-async def test_log_lines_are_kept_in_order_and_without_secrets(idle_house: House) -> None:
-    await idle_house.nc.publish("engine.log", lines("run", "one", "two"))
-    await until(idle_house.intake.save_lines)
-    kept, _ = await asyncio.to_thread(history.read_log, idle_house.database, ORGANIZATION, "run")
-    assert [(each["event"], each["fields"]) for each in kept] == [
-        ("one", {"password": "***", "n": 0}), ("two", {"password": "***", "n": 1}),
-    ]  # fmt: skip
-
-
-async def test_log_lines_wait_for_a_database_that_is_away(
-    database_url: str, nats_url: str, definitions: tuple[Definitions, str]
-) -> None:
-    down = Down(database_url)
-    async with open_house(down, nats_url, definitions) as house:
-        await house.nc.publish("engine.log", lines("run", "one"))
-        down.refused_writes = 1
-
-        async def refused() -> bool:
-            try:
-                await house.intake.save_lines()
-            except Exception:
-                return True
-            return False
-
-        await until(refused)
-        await house.nc.publish("engine.log", lines("run", "two"))
-        await until(house.intake.save_lines)
-        await until(lambda: both(house))
-    down.close()
-
-
-async def both(house: House) -> bool:
-    await house.intake.save_lines()
-    kept, _ = await asyncio.to_thread(history.read_log, house.database, ORGANIZATION, "run")
-    return [each["event"] for each in kept] == ["one", "two"]
 
 
 # --- time ------------------------------------------------------------------------------------------------------------

@@ -395,7 +395,7 @@ async def test_a_runs_log_is_read_forwards(http: httpx.AsyncClient, idle_house: 
     said = {"organization_id": ORGANIZATION, "run_id": run_id, "task_run_id": f"{run_id}-0", "attempt": 1}
     lines = [{"seq": n, "at": 1_800_000_000_000_000, "level": "info", "event": f"e{n}"} for n in range(3)]
     await idle_house.nc.publish("engine.log", orjson.dumps(said | {"lines": lines}))
-    await until(idle_house.intake.save_lines)
+    await until(idle_house.lines.run_once)
     page = (await http.get(f"{RUNS}/{run_id}/logs?limit=2")).json()
     assert [each["event"] for each in page["items"]] == ["e0", "e1"]
     rest = (await http.get(f"{RUNS}/{run_id}/logs", params={"cursor": page["next_cursor"]})).json()
@@ -419,7 +419,7 @@ async def test_who_saw_a_run_end_reads_its_last_lines(http: httpx.AsyncClient, i
         lines = [{"at": 1, "level": "info", "event": f"{index}.{n}"} for n in (1, 2)]
         told = said | {"task_run_id": f"{run_id}-{index}", "lines": lines}
         await idle_house.nc.publish("engine.log", orjson.dumps(told))
-        await until(idle_house.intake.save_lines)
+        await until(idle_house.lines.run_once)
     assert [each["event"] for each in (await reading).json()["items"]] == ["0.1", "0.2", "1.1", "1.2"]
 
 

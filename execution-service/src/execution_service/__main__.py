@@ -10,6 +10,7 @@ from execution_service.dispatch import Dispatcher
 from execution_service.engine import Engine
 from execution_service.follow import Live
 from execution_service.heads import Heads
+from execution_service.lines import Lines
 from execution_service.loops import BrokerWatch, Intake, Outbox, Purge, Timers
 from execution_service.outside import REAL
 from execution_service.places import Places
@@ -62,7 +63,8 @@ async def compose() -> serve.Service:
     )
     places = Places(engine, database)
     watch = BrokerWatch(nc, engine, database)
-    intake = Intake(nc, engine, dispatcher, database, on_logged=watchers.notify, on_refused=payloads.purge)
+    intake = Intake(nc, engine, dispatcher, database, on_refused=payloads.purge)
+    lines = Lines(nc, database, on_kept=watchers.notify)
     timers = Timers(engine, database)
     purge = Purge(database)
     outbox = Outbox(nc, database, settings.outbox_days)
@@ -93,6 +95,7 @@ async def compose() -> serve.Service:
 
     engine.start()
     await intake.subscribe()
+    await lines.subscribe()
     await heads.subscribe()
     await live.subscribe()
 
@@ -122,7 +125,7 @@ async def compose() -> serve.Service:
             places.run,
             repeat(0.2, timers.run_once, "timers"),
             repeat(1, joins.run_once, "joins"),
-            repeat(0.3, intake.save_lines, "log lines"),
+            repeat(0.3, lines.run_once, "log lines"),
             repeat(0.5, outbox.run_once, "outbox"),
             repeat(60, outbox.drop_old, "outbox age"),
             repeat(60, joins.drop_old, "events' age"),

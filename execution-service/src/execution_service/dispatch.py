@@ -27,7 +27,8 @@ from kit.payloads import Stored
 FORGET_AFTER_S = 60.0
 """An attempt whose end this replica never hears of (another one committed it) leaves the window after this time."""
 _COPY_REFUSED = 10077
-_NO_SUCH_MESSAGE = 10057
+_NO_SUCH_MESSAGE = (10043, 10057)
+"""Gone before it was deleted, or while it was."""
 
 log = structlog.get_logger()
 _published = Counter("dispatch_published_total", "Attempts handed to the broker", ["queue"])
@@ -244,7 +245,7 @@ class Dispatcher:
             held = await js.get_last_msg(str(bus.TASKS.name), subject)
             await js.delete_msg(str(bus.TASKS.name), held.seq or 0)
         except APIError as error:
-            if error.code != 404 and error.err_code != _NO_SUCH_MESSAGE:
+            if error.code != 404 and error.err_code not in _NO_SUCH_MESSAGE:
                 raise
 
     async def _on_ack(self, message: Msg) -> None:

@@ -24,8 +24,7 @@ from execution_service.notices import cloud_event
 from execution_service.outside import REAL, Outside
 from execution_service.storage import purge
 from execution_service.storage import runs as stored
-from execution_service.storage.log import save_log
-from kit import bus, logs
+from kit import bus
 from kit.database import Database
 from kit.errors import NotFound
 from kit.payloads import Stored
@@ -37,8 +36,6 @@ START_KEYS_KEPT = 100 * 24 * 3600 * 1_000_000
 """Microseconds for which a start key names its run."""
 PURGED_RUNS, PURGED_ROWS = 50, 500
 """Old runs taken out of the history at a time, and rows of theirs removed."""
-LINES_KEPT = 10_000
-"""Log lines that wait for a database that is away."""
 JOINED_FOR = 60 * 1_000_000
 """Microseconds for which a repeated result counts as the one that is not decided yet."""
 _NOT_UNDERSTOOD = (ValueError, KeyError, TypeError, AttributeError, NotFound)
@@ -59,11 +56,9 @@ class Intake:
         database: Database,
         outside: Outside = REAL,
         *,
-        on_logged: Callable[[str], object] = lambda run_id: None,
         on_refused: Callable[[str, str], object] = lambda organization_id, run_id: None,
     ) -> None:
         """`on_refused` is called in a thread with a run that is gone, and left a payload behind just now."""
-        self._on_logged = on_logged
         self._on_refused = on_refused
         self._removing: set[asyncio.Task[None]] = set()
         self._nc = nc
@@ -71,7 +66,6 @@ class Intake:
         self._engine = engine
         self._dispatcher = dispatcher
         self._database = database
-        self._lines: list[dict[str, Any]] = []
         self._undecided: dict[tuple[str, int, int, int], tuple[int, list[str]]] = {}
         """Results that the engine has, and who waits for its answer: since when, and where to."""
 
@@ -82,7 +76,6 @@ class Intake:
             await self._nc.subscribe(subject, queue=group, cb=self._on_result)
         await self._nc.subscribe(f"{reply}.started", cb=self._on_started)
         await self._nc.subscribe("engine.heartbeat", queue="engine", cb=self._on_heartbeat)
-        await self._nc.subscribe("engine.log", queue="engine", cb=self._on_log)
 
     async def _on_result(self, message: Msg) -> None:
         try:
@@ -159,25 +152,6 @@ class Intake:
         stop = await self._outside.run(stored.cancelled_among, self._database, tasks)
         await message.respond(orjson.dumps({"cancel": stop}))
 
-    async def _on_log(self, message: Msg) -> None:
-        try:
-            said = orjson.loads(message.data)
-            self._lines += [_log_row(said, line) for line in said["lines"]]
-        except _NOT_UNDERSTOOD:
-            _malformed.labels("log").inc()
-
-    async def save_lines(self) -> int:
-        """Writes the log lines that arrived; how many."""
-        lines, self._lines = self._lines, []
-        try:
-            await self._outside.run(save_log, self._database, lines)
-        except Exception:
-            self._lines = (lines + self._lines)[-LINES_KEPT:]
-            raise
-        for run_id in {line["workflow_run_id"] for line in lines}:
-            self._on_logged(run_id)
-        return len(lines)
-
 
 def finished(said: dict[str, Any], index: int, at: int) -> Finished:
     """A worker's result message as an event. Raises ValueError, KeyError or TypeError when it is none."""
@@ -211,20 +185,6 @@ def finished(said: dict[str, Any], index: int, at: int) -> Finished:
 
 def _delivery(said: dict[str, Any]) -> int:
     return min(int(said.get("delivery") or 1), 1_000_000)
-
-
-def _log_row(said: dict[str, Any], line: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "workflow_run_id": str(said["run_id"])[:64],
-        "organization_id": str(said["organization_id"])[:64],
-        "task_run_id": str(said["task_run_id"])[:80],
-        "attempt": min(int(said["attempt"]), 1_000_000),
-        "worker": str(said.get("worker", ""))[:128],
-        "at": min(int(line["at"]), 2**62),
-        "level": str(line["level"])[:16],
-        "event": str(line["event"]),
-        "fields": orjson.dumps(logs.mask(line.get("fields") or {})).decode(),
-    }
 
 
 def ignore(outcome: Outcome) -> None:

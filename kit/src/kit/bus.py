@@ -93,6 +93,17 @@ TASKS = StreamConfig(
 )
 """Attempts for the workers: `tasks.<queue>.<task run>.<attempt>`."""
 
+LOG = StreamConfig(
+    name="LOG",
+    subjects=["engine.log"],
+    retention=RetentionPolicy.WORK_QUEUE,
+    storage=StorageType.FILE,
+    # where nobody keeps lines for long, the oldest make room
+    max_bytes=256 * 2**20,
+    discard=DiscardPolicy.OLD,
+)
+"""Lines of the execution log on their way from the workers: `engine.log`."""
+
 EVENTS = StreamConfig(
     name="EVENTS",
     subjects=["events.>"],

@@ -6,7 +6,7 @@ after the second. Nothing here may stop a save: without a broker nobody keeps an
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TooLong
 from contextlib import contextmanager
 
@@ -57,15 +57,31 @@ class Changes:
 
     def _say(self, organization_id: str, change: str, *, over: bool) -> None:
         client = self._client
-        if client is None or not client.is_connected:
+        # an end that is said while the connection is away leaves when it is back
+        if client is None or not (over or client.is_connected):
             return
         said = orjson.dumps({"organization_id": organization_id, "change": change, "over": over})
-        saying = asyncio.run_coroutine_threadsafe(_tell(client, said, surely=not over), self._loop)
+        try:
+            saying = asyncio.run_coroutine_threadsafe(_tell(client, said, surely=not over), self._loop)
+            if over:
+                # nobody's answer depends on it: only that things are kept again
+                saying.add_done_callback(_look_at)
+                return
+        except RuntimeError as error:
+            # the loop is closed: this process is about to end
+            log.warning("change_not_told", error=repr(error)[:500])
+            return
         try:
             saying.result(PATIENCE_S)
         except (Exception, TooLong, CancelledError) as error:
             saying.cancel()
             log.warning("change_not_told", error=repr(error)[:500])
+
+
+def _look_at(saying: "Future[None]") -> None:
+    error = None if saying.cancelled() else saying.exception()
+    if error is not None:
+        log.warning("change_not_told", error=repr(error)[:500])
 
 
 async def _tell(client: Client, said: bytes, *, surely: bool) -> None:

@@ -25,27 +25,33 @@ _log = tables.execution_log
 
 
 def save_log(database: Database, rows: Sequence[dict[str, Any]]) -> None:
-    """Appends log lines; each dict has the columns of execution_log but its id and position."""
+    """Appends log lines; each dict has the columns of execution_log but its position, and perhaps its id: those that
+    are there already stay as they are."""
     # sorted, so that two writers never wait for each other in a circle
     rows = sorted(rows, key=lambda row: str(row["workflow_run_id"]))
     runs = sorted({row["workflow_run_id"] for row in rows})
     last = sa.select(_log.c.workflow_run_id, sa.func.max(_log.c.position))
     last = last.where(_log.c.workflow_run_id.in_(runs)).group_by(_log.c.workflow_run_id)
+    ids = [row["execution_log_id"] for row in rows if "execution_log_id" in row]
+    known = sa.select(_log.c.execution_log_id).where(_log.c.execution_log_id.in_(ids))
 
     def append(connection: sa.Connection) -> None:
         at = Counter({run_id: position or 0 for run_id, position in connection.execute(last)})
+        kept = set(connection.execute(known).scalars()) if tries else set()
         numbered = []
         for row in rows:
-            at[row["workflow_run_id"]] += 1
-            numbered.append({"execution_log_id": new_id(), "position": at[row["workflow_run_id"]], **row})
-        connection.execute(_log.insert(), numbered)
+            if row.get("execution_log_id") not in kept:
+                at[row["workflow_run_id"]] += 1
+                numbered.append({"execution_log_id": new_id(), "position": at[row["workflow_run_id"]], **row})
+        if numbered:
+            connection.execute(_log.insert(), numbered)
 
     for tries in range(_TRIES if rows else 0):
         try:
             database.transact(append)
             break
         except sa.exc.IntegrityError:
-            # another replica appended to one of these runs in the meantime
+            # another replica appended to one of these runs in the meantime, or the same lines
             if tries == _TRIES - 1:
                 raise
 
