@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,27 @@ async def test_a_pong_that_nobody_waits_for_any_more_leaves_the_connection_as_it
     # it was heard by the connection that there was, not by one made anew because nobody read the first
     assert not back.is_set()
     await nc.close()
+
+
+async def test_a_ping_goes_behind_what_was_published_before_it() -> None:
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """A broker as far as needed, that notes in which order its client speaks."""
+        writer.write(b'INFO {"server_id": "x", "version": "2.12.0", "max_payload": 1048576, "headers": true}\r\n')
+        with suppress(asyncio.CancelledError):
+            while line := await reader.readline():
+                heard.append(line.strip())
+                if line == b"PING\r\n":
+                    writer.write(b"PONG\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    nc = await bus.connect(f"nats://127.0.0.1:{server.sockets[0].getsockname()[1]}", "one")
+    for said in (b"first", b"second", b"third"):
+        del heard[:]
+        await nc.publish("workflow.changes", said)
+        await nc.flush()
+        assert [line.split()[0] for line in heard] == [b"PUB", said, b"PING"]
+    await nc.close()
+    server.close()

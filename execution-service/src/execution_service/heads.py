@@ -60,10 +60,12 @@ class Heads:
         key = organization_id, workflow_id
         known = self._known.get(key)
         now = time.monotonic()
-        # what is heard meanwhile takes it away
-        if known and now < known.until and await self._up_to_date(known.life) and self._known.get(key) is known:
-            _looked_up.labels("memory").inc()
-            return known.head
+        if known and now < known.until and await self._up_to_date(known.life):
+            # what was heard meanwhile took it away; or another caller put its own in its place, which is as good
+            found = self._known.get(key)
+            if found is not None and found.life == known.life:
+                _looked_up.labels("memory").inc()
+                return found.head
         # only what is heard from here on can take away what is asked now
         life, listening = self._life, await self._listening()
         said = self._said.get(organization_id, 0)

@@ -18,7 +18,17 @@ log = structlog.get_logger()
 
 class _Patient(Client):
     """Takes a PONG that nobody waits for any more: nats-py's own reading of the connection ends on one, which comes
-    after a `flush` that timed out, and what seems to be connected hears nothing until its pings go unanswered."""
+    after a `flush` that timed out, and what seems to be connected hears nothing until its pings go unanswered.
+
+    And sends a PING behind what was published before it: nats-py's own overtakes what waits to be sent, and its PONG
+    would say nothing about that.
+    """
+
+    async def _send_ping(self, future: "asyncio.Future[bool] | None" = None) -> None:
+        if self._pending and self.is_connected and self._transport is not None:
+            self._transport.writelines(self._pending[:])
+            self._pending, self._pending_data_size = [], 0
+        await super()._send_ping(future)
 
     async def _process_pong(self) -> None:
         if self._pongs and self._pongs[0].done():
