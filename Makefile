@@ -62,7 +62,7 @@ test: $(READY) ## runs every test, coverage enforced
 	@$(BIN)/python -m pytest -q execution-service/tests/test_domain*.py --cov --cov-report=term \
 	    --cov-config=execution-service/pyproject.toml
 	@said=$$(mktemp); beside() { \
-	    nice -n 19 $(BIN)/python -m pytest -q tests/test_simulation.py >$$said 2>&1 || status=$$?; \
+	    nice -n 19 $(BIN)/python -m pytest -q -n 2 tests/test_simulation.py >$$said 2>&1 || status=$$?; \
 	    cat $$said; rm -f $$said; exit $${status:-0}; }; \
 	beside & other=$$!; trap 'kill $$other 2>/dev/null || true' EXIT; status=0; \
 	$(BIN)/python -m pytest -q $(AGAIN) tests/test_recovery.py || status=$$?; \

@@ -4,7 +4,6 @@ So a line outlives the replica that had it in its hands, and any time in which n
 again has the same ids as before, and is kept once (docs/decisions/0021).
 """
 
-import contextlib
 import time
 from collections.abc import Callable
 from operator import itemgetter
@@ -65,9 +64,7 @@ class Lines:
         """From here on lines are delivered here, those first that a replica had in its hands when it died."""
         await self._nc.subscribe(_DELIVERED, queue=_CONSUMER, cb=self._on_lines)
         # a consumer made anew begins with what is not acknowledged; else that comes later, and behind younger lines
-        with contextlib.suppress(NotFoundError):
-            await self._js.delete_consumer(str(bus.LOG.name), _CONSUMER)
-        await self._look()
+        await self._look(anew=True)
 
     async def _on_lines(self, message: Msg) -> None:
         told = message.metadata
@@ -76,10 +73,7 @@ class Lines:
     async def run_once(self) -> int:
         """Keeps what arrived; how many lines. Raises what the database raises: then it is tried again."""
         if time.monotonic() - self._looked_at >= _LOOK_S:
-            try:
-                await self._look()
-            except Exception as error:
-                log.warning("log_stream_not_seen", error=repr(error))
+            await self._look()
         taken = sorted(self._held.items(), key=itemgetter(0))[:PORTIONS_AT_ONCE]
         rows = [row for (at, number), message in taken for row in _rows(at, number, message.data)]
         if rows:
@@ -91,12 +85,18 @@ class Lines:
             self._on_kept(run_id)
         return len(rows)
 
-    async def _look(self) -> None:
-        """Makes the stream and its consumer where a broker has forgotten them."""
+    async def _look(self, *, anew: bool = False) -> None:
+        """Makes the stream and its consumer where the broker has none. A broker that is away is asked again later."""
         stream = str(bus.LOG.name)
+        self._looked_at = time.monotonic()
         try:
-            await self._js.consumer_info(stream, _CONSUMER)
-        except NotFoundError:
+            try:
+                if not anew:
+                    await self._js.consumer_info(stream, _CONSUMER)
+                    return
+                await self._js.delete_consumer(stream, _CONSUMER)
+            except NotFoundError:
+                pass
             await bus.declare(self._js, bus.LOG)
             await self._js.add_consumer(
                 stream,
@@ -110,7 +110,8 @@ class Lines:
                     max_ack_pending=MAX_ACK_PENDING,
                 ),
             )
-        self._looked_at = time.monotonic()
+        except Exception as error:
+            log.warning("log_stream_not_seen", error=repr(error)[:500])
 
 
 def _rows(at: int, number: int, data: bytes) -> list[dict[str, Any]]:
