@@ -94,6 +94,19 @@ async def test_numbers_out_of_all_bounds_do_not_poison_a_run(idle_house: House) 
     assert (await idle_house.finished(run_id))["state"] == "SUCCESS"
 
 
+async def test_the_sum_of_many_attempts_lines_fits(house: House) -> None:
+    async def act(task: dict[str, Any]) -> dict[str, Any]:
+        with house.database.write() as connection:
+            connection.execute(tables.workflow_run.update().values(log_lines=2**31 - 1))
+        return {"output": {"n": 1}, "log_lines": 2**40}
+
+    house.worker.act = act
+    run_id = await house.start(chain(1))
+    assert (await house.finished(run_id))["state"] == "SUCCESS"
+    with house.database.read() as connection:
+        assert connection.execute(sa.select(tables.workflow_run.c.log_lines)).scalars().all() == [2**31 + 999_999]
+
+
 async def test_a_retryable_error_and_its_details_come_through() -> None:
     said = {
         "attempt": 2,

@@ -478,27 +478,13 @@ def split_task_run_id(task_run_id: str) -> tuple[str, int]:
 # --- following -------------------------------------------------------------------------------------------------------
 
 
-async def read_log(
-    execution: Execution,
-    organization_id: str,
-    run_id: str,
-    *,
-    task_run_id: str | None = None,
-    cursor: str | None = None,
-    limit: int = 50,
-) -> tuple[list[dict[str, Any]], str | None]:
-    """A page of a run's log, and the cursor of the next. Lines are kept beside a run's commits, a moment later: whoever
-    saw it end finds its last ones as well. Raises NotFound, Invalid."""
-    ask, database = execution.outside.run, execution.database
-    await ask(history.read_state, database, organization_id, run_id)
+async def until_logged(execution: Execution, run_id: str) -> None:
+    """Waits for the last lines of a run that ended just now: they are kept beside its commits, a moment later."""
     for _ in range(int(live.LINES_COME_S / _LOOK_S)):
-        head = (await ask(live.read_heads, database, [run_id])).get(run_id)
+        head = (await execution.outside.run(live.read_heads, execution.database, [run_id])).get(run_id)
         if head is None or not head.lacks_lines(execution.outside.now()):
-            break
+            return
         await asyncio.sleep(_LOOK_S)
-    return await ask(
-        history.read_log, database, organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
-    )
 
 
 async def watch_run(

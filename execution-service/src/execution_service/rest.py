@@ -343,8 +343,12 @@ async def read_log(
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> Response:
     """What the run's tasks logged, in order. Of a run that ended just now the last lines are waited for."""
-    items, next_cursor = await use.read_log(
-        _execution(request), caller.organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
+    execution, organization_id = _execution(request), caller.organization_id
+    ask, database = execution.outside.run, execution.database
+    await ask(history.read_state, database, organization_id, run_id)
+    await use.until_logged(execution, run_id)
+    items, next_cursor = await ask(
+        history.read_log, database, organization_id, run_id, task_run_id=task_run_id, cursor=cursor, limit=limit
     )
     return _json({"items": items, "next_cursor": next_cursor})
 

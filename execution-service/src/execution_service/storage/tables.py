@@ -45,7 +45,7 @@ workflow_run = sa.Table(
     sa.Column("purge_at", sa.BigInteger, comment="until then an ended run is kept; null: for ever"),
     sa.Column(
         "log_lines",
-        sa.Integer,
+        sa.BigInteger,
         nullable=False,
         server_default="0",
         comment="how many lines its ended attempts wrote; they are kept a moment later",

@@ -12,7 +12,7 @@ def upgrade() -> None:
         "workflow_run",
         sa.Column(
             "log_lines",
-            sa.Integer(),
+            sa.BigInteger(),
             nullable=False,
             server_default="0",
             comment="how many lines its ended attempts wrote; they are kept a moment later",
